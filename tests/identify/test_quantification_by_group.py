@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.quantification import Validation, by_group, quantify
+from biocosmos.identify.quantification import Validation, by_group, quantify, unknown
 from biocosmos.identify.quantification.methods import em_draws
 
 CLASSES, WIDTH = 4, 8
@@ -79,6 +81,27 @@ def test_few_specimens_are_counted_and_what_does_not_fit_is_refused(validation):
         by_group(posteriors(looks), ["s"] * 4, validation)
     with pytest.raises(BiocosmosError, match="unknown quantification method"):
         by_group(posteriors(looks), ["s"] * 5, validation, "sld")
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_of_many_specimens_em_looks_at_some_and_counting_at_all(validation, monkeypatch, strange):
+    grouping = import_module("biocosmos.identify.quantification.by_group")  # the package has a function of this name
+    monkeypatch.setattr(grouping, "MOST_ASKED", 50)
+    said = posteriors(specimens([0.4, 0.3, 0.2, 0.1], 300, 17)[0])
+    seen = []
+
+    def told(method, part, *more, **how):
+        seen.append((method, len(part)))
+        return quantify(method, part, *more, **how)
+
+    for module in (grouping, unknown):
+        monkeypatch.setattr(module, "quantify", told)
+    novelty = np.full(300, -9.0) if strange else None
+    for method in ("cc", "emq"):
+        one = by_group(said, ["s"] * 300, validation, method, novelty=novelty, gate=False, draws=0).samples[0]
+        if method == "cc" and not strange:
+            assert one.values == pytest.approx(np.bincount(said.argmax(1), minlength=CLASSES) / 300)
+    assert seen == [("cc", 300), ("emq", 50)]
 
 
 def test_samples_drawn_together_are_those_drawn_alone(validation):

@@ -10,6 +10,7 @@ import numpy as np
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate.communities_told import communities_told
 from biocosmos.evaluate.report import Report
+from biocosmos.identify.novelty.detector import class_columns
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.quantification import Validation
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -64,8 +65,8 @@ def judge_communities(collection: Collection, encoders: Sequence[str], settings:
     predictions = Predictions.concatenate(said)
     identifier.refuse_seen(predictions.ids)
     validation = Validation.of(identifier)
-    column = np.searchsorted(predictions.classes, predictions.truth)
-    known = predictions.classes[np.minimum(column, len(predictions.classes) - 1)] == predictions.truth
+    column = class_columns(predictions)
+    known = column >= 0
     mine = predictions.subset(known)
     if not len(mine):
         raise BiocosmosError(f"no specimen of part '{settings.queries}' is of a taxon that the namer knows: name another part")
@@ -76,7 +77,7 @@ def judge_communities(collection: Collection, encoders: Sequence[str], settings:
         samples = np.array([None if each is None else str(each) for each in told], object)
     report = communities_told(
         validation.said(mine),
-        column[known].astype(np.int64),
+        column[known],
         mine.features,
         validation,
         title=f"{collection.path.stem}: shares of communities by {namer.title}",

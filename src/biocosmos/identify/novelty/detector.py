@@ -104,9 +104,13 @@ def check_same_head(first: Predictions, second: Predictions) -> None:
 
 def class_columns(predictions: Predictions) -> Int64:
     """(n,) int64 column of each specimen's own class, -1 where its deepest known node is no class of the head."""
-    at = np.searchsorted(predictions.classes, predictions.truth)
-    inside = np.minimum(at, len(predictions.classes) - 1)
-    return np.where(predictions.classes[inside] == predictions.truth, inside, -1).astype(np.int64)
+    return columns_of(predictions.classes, predictions.truth)
+
+
+def columns_of(classes: Int32, nodes: Int32) -> Int64:
+    """(n,) int64 where each node stands among ``classes``, which ascend; -1 where it is none of them."""
+    inside = np.minimum(np.searchsorted(classes, nodes), len(classes) - 1)
+    return np.where(classes[inside] == nodes, inside, -1).astype(np.int64)
 
 
 def hidden_columns(predictions: Predictions, nodes: Int32) -> Hidden:

@@ -27,7 +27,8 @@ COUNTED = "cc"
 """What is done in place of a correction that the gate does not let through."""
 DRAWS, LEVEL = 100, 0.95
 MOST_ASKED = 5000
-"""Specimens of a sample that EM looks at, drawn by the seed: more of them move no share by as much as a confusion does."""
+"""Specimens of a sample that EM looks at, drawn by the seed: more of them move no share by as much as a confusion does.
+Other methods look at all."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class _Sample:
         verdict, shut, why = self._judged(validation, asked, below, gate)
         method = COUNTED if shut else asked
         rows = below if len(below) <= MOST_ASKED else np.sort(rng.permutation(below)[:MOST_ASKED])
+        looked_at = rows if method == "emq" else below
         unknown, known = (0.0, 0.0, 0.0), 1.0
         if self.strange is not None:
             part, share = quantify_open(
@@ -180,11 +182,12 @@ class _Sample:
                 validation.prior,
                 kept=validation.kept,
                 confusion=validation.confusion(method),
+                rows=looked_at,
             )
             values, known = part.values, 1 - share
             unknown = _of_unknown(share, len(below), len(self.said), validation, values, draws, level, rng)
         else:
-            values = quantify(method, self.said[rows], validation.prior, confusion=validation.confusion(method)).values
+            values = quantify(method, self.said[looked_at], validation.prior, confusion=validation.confusion(method)).values
         held = validation if self.strange is None else validation.known
         low, high = _interval(method, values, self.said[rows], held, into, len(below), draws, level, rng)
         values = values @ into
@@ -244,9 +247,8 @@ def _interval(
 def _drawn(method: str, like: Float64, validation: Validation, number: int, rng: np.random.Generator) -> tuple[Float64, Float64]:
     """(B, C) found and true shares of samples of ``number`` specimens whose shares are the rows of ``like`` (B, C).
 
-    Specimens are validation
-    ones, each with a weight of its own in each sample (Rubin 1981, The Bayesian bootstrap): other specimens of the class err
-    otherwise. A class without any is taken to be found as it is.
+    Specimens are validation ones, each with a weight of its own in each sample (Rubin 1981, The Bayesian bootstrap): other
+    specimens of the class err otherwise. A class without any is taken to be found as it is.
     """
     size, classes = like.shape[1], validation.classes
     of_class = np.bincount(classes, minlength=size)

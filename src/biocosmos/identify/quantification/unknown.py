@@ -30,12 +30,14 @@ def quantify_open(
     *,
     kept: float | npt.ArrayLike = 1 - REJECTED,
     confusion: npt.ArrayLike | None = None,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> tuple[Shares, float]:
     """(shares (C,) of the classes among the known, share of the unknown among all), as facts of the sample.
 
     Specimens whose ``novelty`` (n,) lies above ``threshold`` are rejected, and the method looks at the rest. Known ones are
     rejected too: ``kept`` is the share of validation specimens below the threshold, or (C,) that of each class, by which what
-    is left of each class is scaled up again. What then is missing to n is unknown, at least 0.
+    is left of each class is scaled up again. What then is missing to n is unknown, at least 0. rows: of the specimens below the
+    threshold those that the method looks at, None for all.
     """
     said, scores = np.asarray(posteriors, np.float64), np.asarray(novelty, np.float64)
     if scores.shape != said.shape[:1]:
@@ -43,7 +45,7 @@ def quantify_open(
     below = scores <= threshold
     if not below.any():
         return Shares(np.full(said.shape[1], 1 / said.shape[1]), method, 0), 1.0
-    found = quantify(method, said[below], prior, confusion=confusion)
+    found = quantify(method, said[below if rows is None else rows], prior, confusion=confusion)
     whole: Float64 = found.values * below.sum() / np.maximum(np.asarray(kept, np.float64), 1e-3)
     known = min(float(whole.sum()), float(len(said)))
     return Shares(whole / whole.sum(), method, found.steps, found.converged), 1 - known / len(said)

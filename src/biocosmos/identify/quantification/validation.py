@@ -11,6 +11,7 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.temperature import fit_score_temperature
 from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.novelty.detector import class_columns, columns_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.quantification.gate import FEWEST, Gate
 from biocosmos.identify.quantification.methods import Float64, confusion_of, corrected
@@ -54,9 +55,8 @@ class Validation:
         found = identifier.held
         if found is None:
             raise BiocosmosError(NOTHING_HELD)
-        columns = np.searchsorted(found.classes, found.truth)
-        known = (columns < len(found.classes)) & (found.classes[np.minimum(columns, len(found.classes) - 1)] == found.truth)
-        found, columns = found.subset(known), columns[known].astype(np.int64)
+        columns = class_columns(found)
+        found, columns = found.subset(columns >= 0), columns[columns >= 0]
         if len(found) < 2 * FEWEST:
             raise BiocosmosError(f"shares need {2 * FEWEST} validation specimens, and there are {len(found)}: label more")
         temperature = fit_score_temperature(found)
@@ -113,9 +113,8 @@ class Validation:
 def _learnt(identifier: Identifier, found: Predictions) -> Float64:
     """(C,) shares of the classes among what was learnt from; half a specimen where none is known."""
     taxa = found.truth if identifier.known is None or identifier.known.taxa is None else identifier.known.taxa
-    columns = np.searchsorted(found.classes, taxa)
-    mine = (columns < len(found.classes)) & (found.classes[np.minimum(columns, len(found.classes) - 1)] == taxa)
-    counts = np.maximum(np.bincount(columns[mine], minlength=len(found.classes)).astype(np.float64), 0.5)
+    columns = columns_of(found.classes, taxa)
+    counts = np.maximum(np.bincount(columns[columns >= 0], minlength=len(found.classes)).astype(np.float64), 0.5)
     return np.asarray(counts / counts.sum())
 
 
