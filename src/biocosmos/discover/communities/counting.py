@@ -21,7 +21,6 @@ from biocosmos.specimens.survey_settings import SAMPLES, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, says
 from biocosmos.specimens.writers.surveys.found import Found, Sample
 from biocosmos.specimens.writers.surveys.gathering import DATES, DEEP, SHALLOW, STATIONS, Gathering, few, number_in, number_of
-from biocosmos.specimens.writers.tabular import rows_of
 
 SAMPLE, STATION, DEPTH = "sample", "station", "depth"
 PERIODS = {"year": 4, "month": 7, "day": 10}
@@ -197,19 +196,14 @@ class Counting(Gathering):
         if sample is not None and math.isnan(self._weight(sample, row)):
             sample.none = math.nan
 
-    def count(self, batches: Iterable[pa.RecordBatch]) -> Counted:
-        """Everything that counts, once every row was taken. Raises BiocosmosError where there is no sample."""
-        for row in rows_of(batches):
-            self._take(row)
-        return self.result()
-
     def take(self, row: dict[str, Any]) -> None:
         """One specimen."""
         self._take(row)
 
     def result(self) -> Counted:
         """Everything that counts. Raises BiocosmosError where there is no sample."""
-        self._tell_parts()
+        parts = self._parts()
+        self._tell_parts(parts)
         self.tell()
         if not self.cells:
             raise BiocosmosError(f"no specimen says which sample it is of (column {self.sample!r}): nothing to count")
@@ -218,7 +212,7 @@ class Counting(Gathering):
         open_cell = np.array([each[0] for each in self._open], np.int64)
         open_weight, open_volume = (np.array([each[i] for each in self._open], np.float64) for i in (1, 2))
         unknown = np.array([math.isnan(each.sample.none) for each in kept], bool)
-        for at in self._parts():
+        for at in parts:
             weight[cell == at] = np.nan
             open_weight[open_cell == at] = np.nan
             unknown[at] = True
@@ -251,9 +245,9 @@ class Counting(Gathering):
             found |= {self._number[id] for id, value in told.items() if values.count(value) > 1}
         return sorted(found)
 
-    def _tell_parts(self) -> None:
+    def _tell_parts(self, parts: Sequence[int]) -> None:
         ids = list(self.cells)
-        names = list(dict.fromkeys(self.cells[ids[at]].name for at in self._parts()))
+        names = list(dict.fromkeys(self.cells[ids[at]].name for at in parts))
         if names:
             split = ", ".join(name for name in self.by if name != SAMPLE)
             self._say(

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from biocosmos.discover.communities import diversity
 from biocosmos.discover.communities.table import Community
-from biocosmos.discover.communities.uncertainty import Doubt
+from biocosmos.discover.communities.uncertainty import Doubt, index_of, main_of
 
 Floats = npt.NDArray[np.float64]
 CHAO1_WARNING = (
@@ -51,10 +51,7 @@ def diversity_table(
     for name, numbers in values.items():
         columns[name] = _column(numbers, whole=name in ("specimens", "richness", "rarefied_to"))
         if doubt is not None and doubt.corrected is not None and name in doubt.indices:
-            main = next(table for table in ("per_m2", "concentration", "specimens") if table in doubt.corrected)
-            true = doubt.corrected[main]
-            index = diversity.shannon(true) if name == "shannon" else diversity.hill(true, float(name[1:]))
-            columns[f"{name}_corrected"] = _column(index)
+            columns[f"{name}_corrected"] = _column(index_of(name, doubt.corrected[main_of(doubt.corrected)]))
         if doubt is not None and name in doubt.indices:
             for end, ends in zip(("low", "high"), doubt.indices[name]):
                 columns[f"{name}_{end}"] = _column(ends)

@@ -8,7 +8,7 @@ names, and behind what it had no name for, are those of the greatest likelihood 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,18 +135,18 @@ def doubt_of(
     indices = {name: (np.full(shape[0], np.nan), np.full(shape[0], np.nan)) for name in INDICES}
     corrected, start = (None, None) if confusion is None else _corrected(grouped, confusion, list(tables))
     tails = [(1 - level) / 2, (1 + level) / 2]
-    main = next((name for name in ("per_m2", "concentration") if name in tables), "specimens")
+    main = main_of(tables)
     for block in _blocks(shape, draws, len(tables)):
         found = _draws_of(grouped, block, list(tables), confusion, draws, seed, None if start is None else start[block])
         for name, prefix in tables.items():
             low, high = np.quantile(found[name], tails, axis=0)
             ends[f"{prefix}low"][block], ends[f"{prefix}high"][block] = low, high
         for name in INDICES:
-            values = _index(name, found[main])
+            values = index_of(name, found[main])
             known = np.isnan(values).mean(axis=0) < 0.5
             if known.any():
                 at = community.beside[main] if corrected is None else corrected[main]
-                found_as = _index(name, at[block[known]])
+                found_as = index_of(name, at[block[known]])
                 off = found_as - np.nanmean(values[:, known], axis=0)
                 ends_of = np.nanquantile(values[:, known], tails, axis=0) + np.where(np.isnan(off), 0.0, off)
                 least = 0.0 if name == "shannon" else 1.0
@@ -195,7 +195,13 @@ def _rid(values: Floats) -> Floats:
     return np.asarray(np.where(values < NOTHING * most, 0.0, values))
 
 
-def _index(name: str, counts: Floats) -> Floats:
+def main_of(tables: Container[str]) -> str:
+    """The table that diversity is of: what goes by the volume where that is known, else specimens."""
+    return next((name for name in ("per_m2", "concentration") if name in tables), "specimens")
+
+
+def index_of(name: str, counts: Floats) -> Floats:
+    """One of :data:`INDICES`."""
     return diversity.shannon(counts) if name == "shannon" else diversity.hill(counts, float(name[1:]))
 
 
@@ -265,4 +271,4 @@ def _shares(values: Floats) -> Floats:
     return np.asarray(np.divide(values, total, out=np.zeros_like(values), where=total > 0))
 
 
-__all__ = ["BESIDE", "Confusion", "Doubt", "behind", "doubt_of"]
+__all__ = ["BESIDE", "Confusion", "Doubt", "behind", "doubt_of", "index_of", "main_of"]
