@@ -65,6 +65,12 @@ def reasons(summary: Summary) -> str:
     return " | ".join(failure.reason for failure in summary.failures)
 
 
+def test_nothing_is_drawn_where_no_interval_is_shown(golden: bc.Collection) -> None:
+    found, bare = counted(golden, **BIOVOLUMES), summarize(golden, told(SummarizeSettings, **BIOVOLUMES), intervals=False)
+    assert found.doubt is not None and bare.doubt is None
+    assert bare.overview() == found.overview() and bare.distances().equals(found.distances())
+
+
 def test_golden_concentrations_and_biovolumes(golden: bc.Collection) -> None:
     found = counted(golden, **BIOVOLUMES)
     assert cells(found, "n") == {("s1", "Copepoda"): 4, ("s1", "Oithona"): 1, ("s2", "Oithona"): 1}

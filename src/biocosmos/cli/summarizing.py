@@ -71,7 +71,7 @@ def summarize(
     for place in (output, diversity, distances, shares):
         if place is not None and NamesTable(place).is_of_identify:
             raise BiocosmosError(f"{place} holds names that 'biocosmos identify' wrote: write to another place")
-    summary = count(collection, settings)
+    summary = count(collection, settings, intervals=not (output is diversity is report is None))
     if summary.shares is not None:
         _show_shares(summary.shares)
     _show(summary)

@@ -127,11 +127,12 @@ def with_doubt(community: Community, doubt: Doubt) -> Community:
     return replace(community, beside=beside)
 
 
-def summarize(collection: Collection | str | Path, settings: SummarizeSettings = STANDARD) -> Summary:
+def summarize(collection: Collection | str | Path, settings: SummarizeSettings = STANDARD, *, intervals: bool = True) -> Summary:
     """Count the specimens of a collection as ``settings`` says.
 
     Samples stay in which nothing was found: those of the table ``settings.samples``, and those that have specimens of other taxa
-    than ``settings.within``. Raises BiocosmosError for columns and ranks that are not there, and where there is no sample.
+    than ``settings.within``. intervals: whether they are shown anywhere, else nothing is drawn. Raises BiocosmosError for
+    columns and ranks that are not there, and where there is no sample.
     """
     stored = collection if isinstance(collection, Collection) else Collection.open(collection)
     failures = Failures()
@@ -161,7 +162,7 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
         grouped = per_area(grouped, counted, failures)
     confusion = confusion_of(grouped.also.tolist(), said, len(grouped.community.taxa)) if own else None
     doubt = None
-    if settings.draws and len(counted.cell):
+    if intervals and settings.draws and len(counted.cell):
         doubt = doubt_of(grouped, confusion=confusion, draws=settings.draws, seed=settings.seed)
         grouped = replace(grouped, community=with_doubt(grouped.community, doubt))
     predicted = grouped.community.predicted
