@@ -19,7 +19,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -200,6 +200,16 @@ def check(settings: Any) -> None:
             continue
         _check_choice(spelled(kind, name), shape, value)
         _check_bounds(spelled(kind, name), shape, value)
+
+
+def check_readable(settings: Any, readers: Mapping[str, Callable[[str], Any]]) -> None:
+    """Raise SettingError, naming the option, where the reader of a setting by its name refuses the text that was given."""
+    for name, read in readers.items():
+        try:
+            if (text := getattr(settings, name)) is not None:
+                read(text)
+        except BiocosmosError as error:
+            raise SettingError(f"{flag(name)}: {error}") from None
 
 
 def told(kind: type[S], config: str | Path | None = None, /, *, assumed: Mapping[str, Any] | None = None, **given: Any) -> S:

@@ -12,7 +12,8 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.held_out_places import held_out_places
 from biocosmos.evaluate.held_out_places.report import Fit
-from biocosmos.evaluate.held_out_places.scores import held_out, judged, mean_average_precision, resampled
+from biocosmos.evaluate.held_out_places.scores import held_out, judged, mean_average_precision
+from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.identify.priors import Bandwidths, KernelPrior
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.places import Places, cells
@@ -49,8 +50,8 @@ def test_intervals_draw_whole_cells() -> None:
     """Forty equal specimens of each of ten cells say no more than ten specimens do."""
     rng = np.random.default_rng(1)
     values = rng.normal(0, 1, 10)
-    low, high = resampled(np.repeat(values, 40), np.repeat(np.arange(10), 40), 0)
-    narrow, wide = resampled(np.repeat(values, 40), np.arange(400), 0)
+    _, low, high = Bootstrap().mean(np.repeat(values, 40), np.repeat(np.arange(10), 40))
+    _, narrow, wide = Bootstrap().mean(np.repeat(values, 40))
     assert low < narrow < values.mean() < wide < high and high - low > 3 * (wide - narrow)
 
 

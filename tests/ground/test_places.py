@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.places import EARTH, YEAR, Places, cells, country_code, days_apart, great_circle, on_sphere, parse_day, parse_place
+from biocosmos.places import (
+    EARTH,
+    YEAR,
+    Places,
+    cells,
+    country_and_region,
+    country_code,
+    days_apart,
+    great_circle,
+    on_sphere,
+    parse_day,
+    parse_place,
+)
 from biocosmos.places.coordinates import parse_degrees
 from biocosmos.places.days import day_of, span_of
 
@@ -144,3 +156,8 @@ def test_countries_by_code_and_by_name():
     assert [country_code(name) for name in ("NL", "nld", "The Netherlands", "Côte d'Ivoire", "USA", "U.K.", None, "", "X")] == [
         "NL", "NL", "NL", "CI", "US", "GB", None, None, None,
     ]  # fmt: skip
+
+
+def test_a_part_of_a_country_stands_behind_a_hyphen_and_a_name_may_have_one():
+    said = [country_and_region(text) for text in ("US-CA", "us-ca", "Guinea-Bissau", "Timor-Leste", "NL", "", "Atlantis-N")]
+    assert said == [("US", "CA"), ("US", "CA"), ("GW", None), ("TL", None), ("NL", None), (None, None), (None, None)]

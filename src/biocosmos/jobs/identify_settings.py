@@ -11,7 +11,19 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.identify.novelty.names import NAMES as DETECTORS
 from biocosmos.identify.share_methods import CORRECTING
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, other_than, setting, settings_of
+from biocosmos.settings import (
+    GIVEN,
+    NOT_GIVEN,
+    SettingError,
+    changed,
+    check,
+    check_readable,
+    defaults_of,
+    flag,
+    other_than,
+    setting,
+    settings_of,
+)
 from biocosmos.specimens.settings import UNLABELLED
 
 STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
@@ -298,16 +310,10 @@ def _check_place(settings: IdentifySettings) -> None:
     """Refuse what is no place, no day or no country, before anything heavy begins."""
     if settings.at is None and settings.on is None and settings.country is None:
         return
-    from biocosmos.places import country_code, parse_day, parse_place
+    from biocosmos.places import country_and_region, parse_day, parse_place
 
-    try:
-        if settings.at is not None:
-            parse_place(settings.at)
-        if settings.on is not None:
-            parse_day(settings.on)
-    except BiocosmosError as error:
-        raise SettingError(f"{'--on' if settings.at is None else '--at or --on'}: {error}") from None
-    if settings.country is not None and country_code(settings.country.partition("-")[0]) is None:
+    check_readable(settings, {"at": parse_place, "on": parse_day})
+    if settings.country is not None and country_and_region(settings.country)[0] is None:
         raise SettingError(f"--country: {settings.country!r} is no country of ISO 3166: write NL, or US-CA for a part of one")
 
 

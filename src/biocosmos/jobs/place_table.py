@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.placed_identifier import Found
 from biocosmos.identify.places.small_tables import rows_of
 from biocosmos.jobs.listing import same_file
-from biocosmos.places import Places, country_code, parse_day
+from biocosmos.places import Places, country_and_region, parse_day
 from biocosmos.places.coordinates import check_place, parse_degrees
 from biocosmos.taxonomy.name_lists import content_of
 
@@ -121,11 +121,7 @@ def _numbers(cell: Callable[[str], str], told: Callable[[str], None]) -> tuple[f
 
 
 def _country(text: str, told: Callable[[str], None]) -> tuple[str | None, str | None]:
-    if not text:
-        return None, None
-    if (code := country_code(text)) is not None:
-        return code, None
-    name, _, region = text.partition("-")
-    if (code := country_code(name)) is None:
+    code, region = country_and_region(text)
+    if text and code is None:
         told(f"no country: {text[:40]!r} is none of ISO 3166")
-    return code, (region or None) if code is not None else None
+    return code, region

@@ -40,7 +40,7 @@ from biocosmos.jobs.who_names import (
     key_of,
     loaded,
 )
-from biocosmos.places import Places, country_code, parse_day, parse_place
+from biocosmos.places import Places, country_and_region
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.placed import places_of
 from biocosmos.tables import replacing
@@ -186,16 +186,8 @@ class OnePlace:
     @classmethod
     def of(cls, settings: IdentifySettings) -> OnePlace:
         """As --at, --on, --depth and --country say it."""
-        latitude, longitude = (np.nan, np.nan) if settings.at is None else parse_place(settings.at)
-        country, _, region = (settings.country or "").partition("-")
-        place = Places.one(
-            latitude=latitude,
-            longitude=longitude,
-            day=np.nan if settings.on is None else parse_day(settings.on),
-            depth=np.nan if settings.depth is None else settings.depth,
-            country=country_code(country),
-        )
-        return cls(place, region or None)
+        country, region = country_and_region(settings.country or "")
+        return cls(Places.told(settings.at, settings.on, settings.depth, country), region)
 
     def __call__(self, ids: npt.NDArray[np.object_]) -> Found:
         return Found(self.place.take(np.zeros(len(ids), np.int64)), [self.region] * len(ids))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.settings import SearchSettings
-from biocosmos.places import Places, days_apart, great_circle, parse_day, parse_place
+from biocosmos.places import Places, days_apart, great_circle
 from biocosmos.settings import refuse_changed
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.placed import places_of
@@ -26,9 +26,7 @@ def asked_place(settings: SearchSettings) -> Places | None:
     """The one place, day and depth that is asked about; None where none is. Raises BiocosmosError for what is none."""
     if settings.at is None and settings.on is None and settings.depth is None:
         return None
-    latitude, longitude = (np.nan, np.nan) if settings.at is None else parse_place(settings.at)
-    day = np.nan if settings.on is None else parse_day(settings.on)
-    return Places.one(latitude=latitude, longitude=longitude, day=day, depth=np.nan if settings.depth is None else settings.depth)
+    return Places.told(settings.at, settings.on, settings.depth)
 
 
 def asks_alike(settings: SearchSettings) -> bool:

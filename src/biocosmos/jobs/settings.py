@@ -11,8 +11,7 @@ from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import reduced_name
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.encoders.settings import ComputeSettings
-from biocosmos.errors import BiocosmosError
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, setting
+from biocosmos.settings import GIVEN, NOT_GIVEN, changed, check_readable, setting
 from biocosmos.specimens.settings import SELECTION, Selection
 
 _ASKED = ({"images": GIVEN}, {"text": GIVEN})
@@ -97,12 +96,7 @@ class SearchSettings(Selection, ComputeSettings):
         from biocosmos.places import parse_day, parse_place
         from biocosmos.places.filters import country_words
 
-        for name, read in (("at", parse_place), ("on", parse_day), ("country", country_words)):
-            try:
-                if (said := getattr(self, name)) is not None:
-                    read(said)
-            except BiocosmosError as error:
-                raise SettingError(f"--{name}: {error}") from None
+        check_readable(self, {"at": parse_place, "on": parse_day, "country": country_words})
 
     def selected(self) -> dict[str, Any]:
         """As of every selection, with the country."""

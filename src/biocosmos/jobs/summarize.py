@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from biocosmos.discover.communities.counting import Counted, Counting, sample_column
 from biocosmos.discover.communities.diversity import hill
 from biocosmos.discover.communities.grouping import Grouped, group, names_of_cells, per_area
-from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, diversity_table
+from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, distances, diversity_table
 from biocosmos.discover.communities.table import Community
 from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
 from biocosmos.errors import BiocosmosError, Failures, first_line
@@ -66,7 +66,7 @@ class Summary:
 
     def distances(self) -> pa.Table:
         """One row for each two samples."""
-        return distance_table(self.community)
+        return distance_table(self.community, *distances(self.community)[:2])
 
     def report(self) -> Report:
         """Tables and the page."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.identify_settings import IdentifySettings, asks_unlabelled
+from biocosmos.search.conditions import all_of
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.conditions import shown
 from biocosmos.specimens.settings import UNLABELLED
@@ -16,7 +17,7 @@ def selection(collection: Collection, settings: IdentifySettings, ranks: Sequenc
     the collection, at which an unlabelled specimen has no name either."""
     if not asks_unlabelled(settings):
         return settings.part, settings.where
-    return None, _all(_nameless(collection, ranks), settings.where)
+    return None, all_of(_nameless(collection, ranks), settings.where)
 
 
 def refuse_nothing(collection: Collection, settings: IdentifySettings) -> None:
@@ -32,12 +33,12 @@ def refuse_nothing(collection: Collection, settings: IdentifySettings) -> None:
         raise BiocosmosError(f"nothing to identify: every specimen of {collection.path}{where} has a name at some rank")
     if settings.head is not None:
         return  # it has its own known specimens, and embeds what it needs or looks at the images
-    if where and not collection.count(where=_all(f"NOT ({_nameless(collection, ())})", settings.where)):
+    if where and not collection.count(where=all_of(f"NOT ({_nameless(collection, ())})", settings.where)):
         raise BiocosmosError(
             f"{collection.path} has no named specimen{where} to name the others by: --where chooses the known specimens too"
         )
     encoder = collection.encoder_name(settings.encoder)
-    if not collection.count(where=_all(chosen, f"`{collection.embedding_column(encoder)}` IS NOT NULL")):
+    if not collection.count(where=all_of(chosen, f"`{collection.embedding_column(encoder)}` IS NOT NULL")):
         raise BiocosmosError(
             f"none of the {count:,} unlabelled specimens of {collection.path} has a vector of {encoder} yet: run "
             f"'biocosmos embed {collection.path} --encoder {encoder}' first"
@@ -56,9 +57,9 @@ def notes(collection: Collection, settings: IdentifySettings, known: str | None)
         return said
     nameless = _nameless(collection, ())
     chosen = {"split": known}
-    without = collection.count(where=_all(f"{nameless} AND label IS NOT NULL", settings.where), **chosen)
+    without = collection.count(where=all_of(f"{nameless} AND label IS NOT NULL", settings.where), **chosen)
     if without:
-        all_labelled = collection.count(where=_all(f"label IS NOT NULL OR NOT ({nameless})", settings.where), **chosen)
+        all_labelled = collection.count(where=all_of(f"label IS NOT NULL OR NOT ({nameless})", settings.where), **chosen)
         said.append(
             f"{without:,} of {all_labelled:,} labelled specimens have no name at any rank and are not among the known: give them "
             "one ('biocosmos relabel'), or ingest with --ranks label"
@@ -70,7 +71,3 @@ def _nameless(collection: Collection, ranks: Sequence[str]) -> str:
     """The condition that a specimen has no name; where the collection has no ranks, that it has no label."""
     columns = list(dict.fromkeys([*collection.ranks, *ranks])) or ["label"]
     return " AND ".join(f"`{column}` IS NULL" for column in columns if column in collection.stored_columns) or "true"
-
-
-def _all(*conditions: str | None) -> str:
-    return " AND ".join(f"({condition})" for condition in conditions if condition is not None)

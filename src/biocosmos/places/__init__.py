@@ -2,7 +2,7 @@
 
 from biocosmos.places.columns import Places
 from biocosmos.places.coordinates import parse_place
-from biocosmos.places.countries import country_code
+from biocosmos.places.countries import country_and_region, country_code
 from biocosmos.places.days import YEAR, days_apart, parse_day
 from biocosmos.places.sphere import EARTH, cells, great_circle, on_sphere, spanned
 
@@ -11,6 +11,7 @@ __all__ = [
     "YEAR",
     "Places",
     "cells",
+    "country_and_region",
     "country_code",
     "days_apart",
     "great_circle",

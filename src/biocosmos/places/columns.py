@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.places.coordinates import parse_place
 from biocosmos.places.countries import country_code
-from biocosmos.places.days import days_of
+from biocosmos.places.days import days_of, parse_day
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,6 +92,15 @@ class Places:
             np.array([day], np.float64),
             np.array([country], dtype=object),
         )
+
+    @staticmethod
+    def told(at: str | None, on: str | None, depth: float | None = None, country: str | None = None) -> Places:
+        """The one place that a person told, where and when as text, see :func:`biocosmos.places.parse_place` and
+        :func:`biocosmos.places.parse_day`. Raises BiocosmosError for what is none."""
+        latitude, longitude = (np.nan, np.nan) if at is None else parse_place(at)
+        day = np.nan if on is None else parse_day(on)
+        deep = np.nan if depth is None else depth
+        return Places.one(latitude=latitude, longitude=longitude, day=day, depth=deep, country=country)
 
     @staticmethod
     def of_table(table: pa.Table) -> Places:

@@ -66,6 +66,19 @@ def country_code(name: str | None) -> str | None:
     return None if not name else _codes().get(_plain(name.partition(":")[0]))
 
 
+def country_and_region(text: str) -> tuple[str | None, str | None]:
+    """:func:`country_code`, and the part of the country as ISO 3166-2 writes it, behind a hyphen; a name may have a hyphen too.
+
+    >>> country_and_region("us-ca"), country_and_region("Guinea-Bissau"), country_and_region("Atlantis-N")
+    (('US', 'CA'), ('GW', None), (None, None))
+    """
+    if (code := country_code(text)) is not None:
+        return code, None
+    name, _, region = text.partition("-")
+    code = country_code(name)
+    return code, None if code is None else region.strip().upper() or None
+
+
 @cache
 def alpha3() -> dict[str, str]:
     """ISO 3166-1 alpha-3 of each alpha-2."""

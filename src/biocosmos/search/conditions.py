@@ -1,4 +1,4 @@
-"""A taxon as an SQL condition on rank columns."""
+"""SQL conditions: a taxon on rank columns, and several as one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def within_condition(taxonomy: Taxonomy, taxon: str | int) -> str | None:
     path = taxonomy.path(node)[: int(taxonomy.rank[node]) + 1]
     terms = (f"`{rank}` IS NULL" if name is None else f"`{rank}` = {quoted(name)}" for rank, name in zip(taxonomy.ranks, path))
     return " AND ".join(terms) or None
+
+
+def all_of(*conditions: str | None) -> str | None:
+    """The condition that each of these holds, those that are None left out; None where there is none."""
+    return " AND ".join(f"({condition})" for condition in conditions if condition is not None) or None
 
 
 def quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_there
 from biocosmos.places.filters import Condition, spelt_out
-from biocosmos.search.conditions import quoted, within_condition
+from biocosmos.search.conditions import all_of, quoted, within_condition
 from biocosmos.specimens.conditions import check_condition, select_error
 from biocosmos.specimens.damage import reading
 from biocosmos.specimens.lock import locked
@@ -59,11 +59,8 @@ class Selecting(Opened):
         wanted = None if split is None else self._part(split)
         read = names if wanted is None or "id" in names else [*names, "id"]
         taxon = None if within is None else within_condition(self.taxonomy, within)
-        conditions = [f"({condition})" for condition in (taxon, plain) if condition]
         try:
-            batches = dataset.to_batches(
-                columns=read, filter=" AND ".join(conditions) or None, batch_size=batch_size, with_row_id=with_row
-            )
+            batches = dataset.to_batches(columns=read, filter=all_of(taxon, plain), batch_size=batch_size, with_row_id=with_row)
             for batch in batches:
                 if wanted is not None:
                     batch = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))

@@ -179,10 +179,14 @@ class SplitSettings:
         }
 
 
+def _sampled(help: str, metavar: str, unset: str = "not known", **only: Any) -> Any:
+    """What the formats that count are told of a sample or a specimen."""
+    return setting(None, help, metavar=metavar, unset=unset, only={"format": COUNTED} | only, panel=SAMPLED)
+
+
 def _measure(name: str, help: str, **only: Any) -> Any:
     """A column with its unit, of the formats that count."""
-    units = f"{help} The unit is one of {', '.join(UNITS[name])}."
-    return setting(None, units, metavar="COLUMN=UNIT", unset="not known", only={"format": COUNTED} | only, panel=SAMPLED)
+    return _sampled(f"{help} The unit is one of {', '.join(UNITS[name])}.", "COLUMN=UNIT", **only)
 
 
 @dataclass(frozen=True)
@@ -219,46 +223,30 @@ class ExportSettings(Selection):
     )
     without_images: bool = setting(False, "The pictures are not written.", only={"current": True})
     overwrite: bool = setting(False, "Write over a table of names that identify wrote.")
-    sample: str | None = setting(
-        None,
+    sample: str | None = _sampled(
         "The column that says which sample a specimen is of.",
-        metavar="COLUMN",
-        unset="sample_id, eventID, sample, deployment, station ...",
-        only={"format": SURVEYS},
-        panel=SAMPLED,
+        "COLUMN",
+        "sample_id, eventID, sample, deployment, station ...",
+        format=SURVEYS,
     )
     volume: str | None = _measure("volume", "Water that a specimen's acquisition stands for: sample_tot_vol=m3.")
-    share: str | None = setting(
-        None,
-        "The column that says which share of it was looked at, above 0 to 1.",
-        metavar="COLUMN",
-        unset="all of it",
-        only={"format": COUNTED, "volume": GIVEN},
-        panel=SAMPLED,
+    share: str | None = _sampled(
+        "The column that says which share of it was looked at, above 0 to 1.", "COLUMN", "all of it", volume=GIVEN
     )
-    parts: str | None = setting(
-        None,
+    parts: str | None = _sampled(
         "In its place the column that says into how many parts it was split, of which one was looked at: acq_sub_part.",
-        metavar="COLUMN",
-        unset="1",
-        only={"format": COUNTED, "volume": GIVEN, "share": NOT_GIVEN},
-        panel=SAMPLED,
+        "COLUMN",
+        "1",
+        volume=GIVEN,
+        share=NOT_GIVEN,
     )
-    biovolume: str | None = setting(
-        None,
+    biovolume: str | None = _sampled(
         "The volume of a specimen: sphere, ellipsoid, an arithmetic of columns and px, or COLUMN=UNIT with one of mm3, um3.",
-        metavar="FORMULA",
-        unset="not known",
-        only={"format": COUNTED, "volume": GIVEN},
-        panel=SAMPLED,
+        "FORMULA",
+        volume=GIVEN,
     )
-    pixel: str | None = setting(
-        None,
-        "The side of a pixel, px of the formula: 10.6um, 0.0106mm or COLUMN=um.",
-        metavar="LENGTH",
-        unset="not known",
-        only={"format": COUNTED, "biovolume": GIVEN},
-        panel=SAMPLED,
+    pixel: str | None = _sampled(
+        "The side of a pixel, px of the formula: 10.6um, 0.0106mm or COLUMN=um.", "LENGTH", biovolume=GIVEN
     )
     mesh: str | None = _measure("mesh", "The mesh of the net: sample_net_mesh=um.", format="obis")
     aperture: str | None = _measure("aperture", "The opening of the net: sample_net_surf=m2.", format="obis")

@@ -20,9 +20,9 @@ UNITS: dict[str, dict[str, float]] = {
     "mesh": {"um": 1.0, "mm": 1e3},
     "aperture": {"m2": 1.0, "cm2": 1e-4},
 }
+"""Of each measure, its units and how much of the first one they are."""
 PIXELS = {"mm": 1.0, "um": 1e-3}
 """Units of the side of a pixel, in mm."""
-"""Of each measure, its units and how much of the first one they are."""
 
 
 @dataclass(frozen=True)

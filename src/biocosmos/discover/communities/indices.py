@@ -80,9 +80,8 @@ def distances(community: Community) -> tuple[npt.NDArray[np.int64], Floats, list
     return rows, diversity.bray_curtis(amounts[rows]), why
 
 
-def distance_table(community: Community) -> pa.Table:
-    """A row for each two samples: Bray-Curtis of what is counted, and of shares."""
-    rows, apart, _ = distances(community)
+def distance_table(community: Community, rows: npt.NDArray[np.int64], apart: Floats) -> pa.Table:
+    """A row for each two samples, rows and apart as of :func:`distances`: Bray-Curtis of what is counted, and of shares."""
     shares = diversity.bray_curtis(community.shares()[rows])
     at, to = np.triu_indices(len(rows), 1)
     names = community.samples[rows]

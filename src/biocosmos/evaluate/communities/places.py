@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.discover.communities.table import COUNT, Community
-from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.blocks import Block, Section
 from biocosmos.evaluate.pages.maps import map_of, map_table
 from biocosmos.evaluate.pages.profiles import Layer, depth_profile, profile_table
@@ -18,7 +16,7 @@ from biocosmos.evaluate.pages.seasons import season_counts, season_table, season
 from biocosmos.evaluate.pages.spots import Spot
 from biocosmos.evaluate.pages.time_series import Moment, time_series, time_table
 from biocosmos.evaluate.pages.words import Words
-from biocosmos.places.days import days_of
+from biocosmos.places.days import days_of, span_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,19 +40,20 @@ def where(words: Words, community: Community) -> list[Section]:
 def when(words: Words, community: Community, top: Sequence[int], unit: str) -> list[Section]:
     """A time series of the commonest taxa, and the wheel of the year of the first one."""
     dates = [str(date) if date else "" for date in community.fact("date")]
-    known = np.array([bool(date) and _is_date(date) for date in dates])
-    if not known.any() or not top:
+    moments: dict[str, list[int]] = {}
+    for i, date in enumerate(dates):
+        if span_of(date) is not None:
+            moments.setdefault(date, []).append(i)
+    if not moments or not top:
         return []
     blocks: list[Block] = []
-    moments = {date: np.array([date == other for other in dates]) & known for date in dict.fromkeys(dates) if date}
-    moments = {date: rows for date, rows in moments.items() if rows.any()}
     if len(moments) > 1:
         ends = _ends(community)
         series = []
         for taxon in top:
             values = [_mean(community, rows, taxon, ends) for rows in moments.values()]
             series.append((str(community.taxa[taxon]), [Moment.of(date, *value) for date, value in zip(moments, values)]))
-        alone = all(int(rows.sum()) == 1 for rows in moments.values()) and ends is not None
+        alone = all(len(rows) == 1 for rows in moments.values()) and ends is not None
         blocks += [
             words.figure("when.series", time_series("The commonest taxa over time", series, unit), unit=unit, intervals=alone),
             time_table(series, unit),
@@ -82,11 +81,7 @@ def deep(words: Words, community: Community, top: Sequence[int], unit: str) -> l
         return []
     profiles, ends = [], _ends(community)
     for taxon in top:
-        steps = []
-        for (above, below), rows in layers.items():
-            chosen = np.zeros(len(community), bool)
-            chosen[rows] = True
-            steps.append(Layer(above, below, *_mean(community, chosen, taxon, ends)))
+        steps = [Layer(*layer, *_mean(community, rows, taxon, ends)) for layer, rows in layers.items()]
         profiles.append((str(community.taxa[taxon]), steps))
     figure = words.figure("deep.figure", depth_profile("The commonest taxa by depth", profiles, unit), unit=unit)
     return [words.section("deep", [figure, profile_table(profiles, unit)])]
@@ -102,23 +97,13 @@ def _ends(community: Community) -> tuple[Floats, Floats] | None:
     return community.beside[f"{main}low"], community.beside[f"{main}high"]
 
 
-def _mean(
-    community: Community, rows: npt.NDArray[np.bool_], taxon: int, ends: tuple[Floats, Floats] | None
-) -> tuple[float, float, float]:
+def _mean(community: Community, rows: list[int], taxon: int, ends: tuple[Floats, Floats] | None) -> tuple[float, float, float]:
     """(mean over those of these samples that are known, low, high), the ends of a single sample; NaN where none is known."""
     values = community.counts[rows, taxon]
     if ends is None or len(values) != 1 or math.isnan(float(values[0])):
         known = values[~np.isnan(values)]
         return float(known.mean()) if len(known) else math.nan, math.nan, math.nan
     return float(values[0]), float(ends[0][rows, taxon][0]), float(ends[1][rows, taxon][0])
-
-
-def _is_date(text: Any) -> bool:
-    try:
-        Moment.of(str(text), 0.0)
-    except (BiocosmosError, ValueError):
-        return False
-    return True
 
 
 __all__ = ["deep", "when", "where"]

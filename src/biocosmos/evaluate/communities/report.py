@@ -70,7 +70,7 @@ def community_report(
     tables = {
         "samples": community.tidy(),
         "diversity": diversity,
-        "distances": distance_table(community),
+        "distances": distance_table(community, rows, apart),
         "ordination": _axes_table(names, laid),
         "rarefaction": rarefaction_table(community),
     }

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.communities_told.page import MADE, page
+from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, Bootstrap
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.quantification import Validation, Verdict, by_group, corrected, quantify
 from biocosmos.identify.quantification.by_sample import errors, made_communities
@@ -23,7 +24,7 @@ from biocosmos.identify.quantification.gate import FEWEST
 from biocosmos.identify.share_methods import METHODS
 
 Row = dict[str, Any]
-DRAWS, CONFIDENCE = 2000, 0.95
+DRAWS = 2000
 WITH_INTERVALS = 20
 """Communities of which the intervals of the shares are judged: each takes a hundred draws of its own."""
 ERRORS = ("bray_curtis", "shannon", "richness")
@@ -136,13 +137,10 @@ def _judged(
 
 def _of_method(what: str, method: str, scores: list[Row], seed: int) -> Row:
     row: Row = {"what": what, "method": method, "samples": len(scores)}
-    weights = np.random.default_rng(seed).multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=DRAWS) / len(
-        scores
-    )
+    boot = Bootstrap(DRAWS, seed=seed)
     for name in ERRORS:
-        values = np.array([each[name] for each in scores])
-        low, high = np.quantile(weights @ values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        row |= {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+        value, low, high = boot.mean(np.array([each[name] for each in scores]))
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     for name in ("right_before", "right_after"):
         if name in scores[0]:
             row[name] = float(np.mean([each[name] for each in scores]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from biocosmos.evaluate.held_out_places.scores import CONFIDENCE
+from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.maps import map_of, map_table

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.held_out_places.page import CELLS, FREQUENCY, ROWS, page
-from biocosmos.evaluate.held_out_places.scores import CONFIDENCE, DRAWS, Judged, held_out, judged, resampled, spread
+from biocosmos.evaluate.held_out_places.scores import Judged, held_out, judged, spread
+from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.priors.choosing import groups_of
 from biocosmos.places import Places
@@ -93,15 +94,16 @@ def held_out_places(
             asked = every[np.isin(taxa[every], taxa[learnt])]
             for name, fit in ways.items():
                 prior = fit(taxa[learnt], places.take(learnt), number)
-                own = np.array([prior.taxa.index(taxon) for taxon in taxa[asked]], np.int64)
+                column = {taxon: at for at, taxon in enumerate(prior.taxa)}
+                own = np.array([column[taxon] for taxon in taxa[asked]], np.int64)
                 scores = judged(asked, prior.chances(places.take(asked)), own, len(every) - len(asked))
                 found.setdefault((how, name), []).append(scores)
     if not sum(len(each.rows) for each in found[CELLS, FREQUENCY]):
         raise BiocosmosError("no held-out specimen is of a taxon that was learnt: name a higher --place-rank")
-    units_of = {CELLS: groups, ROWS: np.arange(len(taxa))}
+    units_of, boot = {CELLS: groups, ROWS: np.arange(len(taxa))}, Bootstrap(seed=seed)
     tables = {
-        "priors": pa.Table.from_pylist([_row(*key, each, units_of[key[0]], seed) for key, each in found.items()], PRIORS),
-        "against": pa.Table.from_pylist(_against(found, list(fits), units_of, seed), AGAINST),
+        "priors": pa.Table.from_pylist([_row(*key, each, units_of[key[0]], boot) for key, each in found.items()], PRIORS),
+        "against": pa.Table.from_pylist(_against(found, list(fits), units_of, boot), AGAINST),
         "cells": pa.Table.from_pylist(_cells(found, list(fits), groups, places), OF_CELLS),
         "seeds": pa.Table.from_pylist(_seeds(found, seed), OF_SEEDS),
     }
@@ -147,7 +149,7 @@ def _together(each: list[Judged]) -> tuple[Array, Array, Array]:
     )
 
 
-def _row(how: str, method: str, each: list[Judged], units: Array, seed: int) -> Row:
+def _row(how: str, method: str, each: list[Judged], units: Array, boot: Bootstrap) -> Row:
     rows, nll, right = _together(each)
     row: Row = {"held_out": how, "method": method, "seeds": len(each), "judged": len(rows)}
     row["left_out"] = sum(one.left_out for one in each)
@@ -156,13 +158,15 @@ def _row(how: str, method: str, each: list[Judged], units: Array, seed: int) -> 
         ("nll", nll, [one.nll.mean() for one in there]),
         ("top_1", right, [one.right.mean() for one in there]),
     ):
-        low, high = resampled(values, units[rows], seed)
+        _, low, high = boot.mean(values, units[rows])
         row |= {name: float(np.mean(means)), f"{name}_low": low, f"{name}_high": high, f"{name}_sd": spread(means)}
     precisions = [one.precision for one in there]
     return row | {"mean_average_precision": float(np.mean(precisions)), "mean_average_precision_sd": spread(precisions)}
 
 
-def _against(found: Mapping[tuple[str, str], list[Judged]], fits: list[str], units: Mapping[str, Array], seed: int) -> list[Row]:
+def _against(
+    found: Mapping[tuple[str, str], list[Judged]], fits: list[str], units: Mapping[str, Array], boot: Bootstrap
+) -> list[Row]:
     pairs = [(name, FREQUENCY) for name in fits] + [(name, fits[0]) for name in fits[1:]]
     rows = []
     for how in (CELLS, ROWS):
@@ -170,8 +174,8 @@ def _against(found: Mapping[tuple[str, str], list[Judged]], fits: list[str], uni
             (at, nll, right), (_, base, base_right) = _together(found[how, method]), _together(found[how, other])
             row: Row = {"held_out": how, "method": method, "against": other}
             for name, values in (("nll", nll - base), ("top_1", right - base_right)):
-                low, high = resampled(values, units[how][at], seed)
-                row |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+                value, low, high = boot.mean(values, units[how][at])
+                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
             rows.append(row)
     return rows
 

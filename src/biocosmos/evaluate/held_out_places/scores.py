@@ -1,8 +1,7 @@
-"""How well shares of taxa at places foretell the specimens that were held out, and how sure that is."""
+"""How well shares of taxa at places foretell the specimens that were held out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ Int64 = npt.NDArray[np.int64]
 
 LEAST = 1e-12
 """The smallest share whose logarithm is taken."""
-DRAWS, CONFIDENCE = 1000, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,29 +52,9 @@ def held_out(units: Int64, seed: int, share: float) -> npt.NDArray[np.bool_]:
     return np.isin(units, shuffled[: min(max(1, int(len(shuffled) * share)), len(shuffled) - 1)])
 
 
-def resampled(values: Float64, units: Int64, seed: int) -> tuple[float, float]:
-    """Ends of the percentile interval of the mean of n values, whole units (cells) drawn anew with their specimens."""
-    if not len(values):
-        return float("nan"), float("nan")
-    _, unit = np.unique(units, return_inverse=True)
-    unit = unit.reshape(-1)
-    sums, counts = np.bincount(unit, values), np.bincount(unit).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    means = [(weights @ sums) / (weights @ counts) for weights in _weights(rng, len(sums))]
-    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
-
-
-def _weights(rng: np.random.Generator, units: int) -> Iterator[Float64]:
-    """(draws, units) how often each unit was drawn, in parts that stay small."""
-    step = max(1, 2_000_000 // units)
-    for start in range(0, DRAWS, step):
-        yield rng.multinomial(units, np.full(units, 1 / units), size=min(step, DRAWS - start)).astype(np.float64)
-
-
 def spread(values: Any) -> float:
     """Standard deviation over seeds; nan of one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-__all__ = ["CONFIDENCE", "DRAWS", "Judged", "held_out", "judged", "mean_average_precision", "resampled", "spread"]
+__all__ = ["Judged", "held_out", "judged", "mean_average_precision", "spread"]

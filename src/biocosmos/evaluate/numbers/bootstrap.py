@@ -123,6 +123,20 @@ class Bootstrap:
             return self.interval(value, weights @ ((gains - losses) / counts) / taxa)
         return self._paired(gains, losses, counts)
 
+    def mean(self, values: Array, units: Array | None = None) -> Interval:
+        """Mean of (n,) numbers that are no right and wrong answers: whole units are drawn anew with all that is of them.
+
+        units: (n,) what each is of, a cell say; None: each is a unit of its own. ``resample`` is not asked.
+        """
+        values = np.asarray(values, np.float64)
+        if not len(values):
+            return EMPTY
+        unit = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+        sums, sizes = np.bincount(unit, values), np.bincount(unit).astype(np.float64)
+        drawn = (times.astype(np.float64) for times in self._redrawn(np.ones(len(sums), np.int64), np.zeros(len(sums), np.int64)))
+        means = [(times @ sums) / (times @ sizes) for times in drawn]
+        return self.interval(float(values.mean()), np.concatenate([np.empty(0), *means]))
+
     def recounted(self, counts: Array, numbers: Callable[[Array], Array], strata: Array | None = None) -> list[Interval]:
         """Intervals for numbers that are no plain share, an F1 say, but follow from how many specimens of each kind there are.
 

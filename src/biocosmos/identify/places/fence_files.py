@@ -10,7 +10,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.fences import STAGE, Checklist, Fences, FenceWay, Rule
 from biocosmos.identify.places.polygons import Polygons
 from biocosmos.identify.places.small_tables import rows_of
-from biocosmos.places import country_code
+from biocosmos.places import country_and_region
 from biocosmos.taxonomy.name_lists import NAME_COLUMNS, content_of
 
 RULES = ("rule", "does", "action")
@@ -69,13 +69,10 @@ def _rule(cell: Callable[[str], str], does: str, where: str) -> Rule:
         raise BiocosmosError("no taxon in this row: name one, or remove the row")
     if word and word not in WORDS:
         raise BiocosmosError(f"{word[:40]!r} is no rule: write allow or block")
-    name, _, region = country.partition("-")
-    code = country_code(country) or country_code(name)
+    code, region = country_and_region(country)
     if country and code is None:
         raise BiocosmosError(f"{country[:40]!r} is no country of ISO 3166: write NL, NLD or Netherlands, or US-CA for a part")
-    if code is not None and country_code(country) is not None:
-        region = ""  # a name with a hyphen, as Guinea-Bissau
-    region = (cell("region") or region).upper().rpartition("-")[2].strip()
+    region = (cell("region") or region or "").upper().rpartition("-")[2].strip()
     if region and code is None:
         raise BiocosmosError(f"region {region[:40]!r} of which country? fill in the country too")
     return Rule(

@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import GUESSED_RANKS, IMAGE_URL, SCIENTIFIC_NAME, our_names, with_gbif_id
-from biocosmos.specimens.readers.darwin_core_events import MEASUREMENTS, Events, Facts, Measured
+from biocosmos.specimens.readers.darwin_core_events import MEASUREMENTS, Events, Facts, Measured, free_name
 from biocosmos.specimens.readers.darwin_core_meta import Table, parse_meta
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.media import ADDRESSES, media_of
@@ -108,10 +108,7 @@ def _named(tables: Sequence[Table], taken: Iterable[str]) -> list[tuple[Table, s
     """Each extension with the column that its rows are kept in: its row type in lower case, with a number where that is taken."""
     used, named = set(taken), []
     for table in tables:
-        name, times = table.kind or "extension", 1
-        while name in used:
-            times += 1
-            name = f"{table.kind or 'extension'}_{times}"
+        name = free_name(table.kind or "extension", used)
         used.add(name)
         named.append((table, name))
     return named

@@ -115,7 +115,7 @@ class Measured:
                     if len(found.of_key) >= MOST_MEASURED:
                         others.add(key)
                         continue
-                    name = found.of_key[key] = _free(_name(key), taken | {*found.of_key.values()})
+                    name = found.of_key[key] = free_name(_name(key), taken | {*found.of_key.values()})
                     finders[name], waiting[name] = TypeFinder([name]), []
                 name = found.of_key[key]
                 waiting[name].append([value])
@@ -199,7 +199,8 @@ def _name(key: tuple[str, str]) -> str:
     return re.sub(r"\W+", "_", f"{key[0]} {unit}".lower()).strip("_")[:LONGEST] or "measurement"
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it where it is taken."""
     free, number = name, 1
     while free in taken:
         number += 1
@@ -207,4 +208,4 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-__all__ = ["MEASUREMENTS", "Events", "Facts", "Measured"]
+__all__ = ["MEASUREMENTS", "Events", "Facts", "Measured", "free_name"]

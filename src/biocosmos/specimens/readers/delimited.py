@@ -57,11 +57,13 @@ def read_text(path: Path, options: Options) -> Source:
     return read_text_with(path, options, "csv", None)
 
 
-def read_text_with(path: Path, options: Options, format: str, find_images: ImageFinder | None) -> Source:
-    """As :func:`read_text`; ``find_images`` sets ``image_path`` itself and returns the rows (from 0) to leave out."""
+def read_text_with(
+    path: Path, options: Options, format: str, find_images: ImageFinder | None, sets: Sequence[str] = ("image_path",)
+) -> Source:
+    """As :func:`read_text`; ``find_images`` fills the columns of paths ``sets`` and returns the rows (from 0) to leave out."""
     plan = _plan(path, options, find_images is None)
     if find_images is not None:
-        plan.kinds["image_path"] = pa.string()
+        plan.kinds |= dict.fromkeys(sets, pa.string())
     shaper = Shaper(
         plan.kinds,
         options.failures,

@@ -32,14 +32,10 @@ def matches(header: list[str]) -> bool:
 def read(path: Path, options: Options) -> Source:
     """The table; a row whose picture and sound are both missing is left out and told, one that is missing is counted."""
     files = _Files(path, options)
-    source = read_text_with(path, replace(options, beside=None), "isoundnat", files.find)
+    source = read_text_with(path, replace(options, beside=None), "isoundnat", files.find, ("image_path", AUDIO))
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in source.batches:
-            there = batch.schema.names
-            formats = batch.column(FORMAT).to_pylist() if FORMAT in there else [None] * len(batch)
-            sounds = [files.sound(id_, kind) for id_, kind in zip(batch.column("id").to_pylist(), formats)]
-            yield batch.append_column(AUDIO, pa.array(sounds, pa.string()))
+        yield from source.batches
         files.tell()
 
     return replace(source, batches=batches())
@@ -60,12 +56,12 @@ class _Files:
         self._no_picture = self._no_sound = self._rows = 0
 
     def find(self, block: Block) -> set[int]:
-        """Fill image_path; the rows with neither picture nor sound."""
+        """Fill image_path and audio_path; the rows with neither picture nor sound."""
         ids = [None if value is None else str(value).strip() or None for value in block.columns["id"]]
         kinds = block.columns.get(FORMAT, [None] * len(ids))
         pictures = [self._picture(id_) for id_ in ids]
-        sounds = [self.sound(id_, kind) for id_, kind in zip(ids, kinds)]
-        block.columns["id"], block.columns["image_path"] = ids, pictures
+        sounds = [self._sound(id_, kind) for id_, kind in zip(ids, kinds)]
+        block.columns |= {"id": ids, "image_path": pictures, AUDIO: sounds}
         out = set()
         for row, (id_, picture, sound) in enumerate(zip(ids, pictures, sounds)):
             self._rows += 1
@@ -84,7 +80,7 @@ class _Files:
         names = (folder / f"{PurePath(id_).name}{ending}" for folder in self._pictures for ending in (".jpg", ".jpeg", ".png"))
         return next((str(path) for path in names if is_file(path)), None)
 
-    def sound(self, id_: str | None, kind: object) -> str | None:
+    def _sound(self, id_: str | None, kind: object) -> str | None:
         """The sound of an id: as mp3, else in the format that the table says."""
         if id_ is None:
             return None
