@@ -254,9 +254,7 @@ def around(
     return replace(made, alone=_alone(plain, placing, where, rules, how)), placing
 
 
-def _judged(
-    held: HeldOut, prior: Prior, where: Where, seed: int
-) -> tuple[HeldOut, Places, npt.NDArray[np.float64], str]:
+def _judged(held: HeldOut, prior: Prior, where: Where, seed: int) -> tuple[HeldOut, Places, npt.NDArray[np.float64], str]:
     """Those with a place that a prior which was not fitted on them can judge, where they were found, its shares, and by what."""
     ids = held.predictions.ids
     places = where(ids).places if len(ids) else Places.nowhere(0)
