@@ -1,8 +1,9 @@
 """A made-up cruise: specimens of three species with vectors whose classes overlap; samples with other shares, and one of other
-images. Tests import it as a shared module."""
+images; and specimens whose true posteriors are known. Tests import it as a shared module."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ SAMPLES = {"st1": (0.8, 0.1, 0.1), "st2": (0.05, 0.15, 0.8), "blurred": (0.34, 0
 EACH = 90
 """Specimens of a sample."""
 WIDTH = 12
+CLASSES = 4
+CENTRES = np.random.default_rng(9).normal(size=(CLASSES, 8)) * 1.2
+"""Of the classes of :func:`specimens`."""
 
 
 def cruise(folder: Path, *, named: bool = True, column: str = "sample") -> bc.Collection:
@@ -43,3 +47,17 @@ def cruise(folder: Path, *, named: bool = True, column: str = "sample") -> bc.Co
     collection.make_split("column", column="part")
     collection.add_embedding("made", columns["id"].to_pylist(), np.concatenate(vectors).astype(np.float32))
     return collection
+
+
+def specimens(number: int, seed: int, moved: float = 0.0, shares: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Features and truth of classes with some shares, None: drawn alike; moved: a shift of all features."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(CLASSES, number, p=shares)
+    return (CENTRES[truth] + rng.normal(size=(number, CENTRES.shape[1])) + moved).astype(np.float32), truth
+
+
+def posteriors(features: np.ndarray) -> np.ndarray:
+    """What a perfect classifier says of :func:`specimens` of classes alike."""
+    logits = -((features[:, None] - CENTRES) ** 2).sum(2) / 2
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)

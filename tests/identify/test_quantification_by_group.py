@@ -10,34 +10,20 @@ import pytest
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.quantification import Validation, by_group, quantify, unknown
 from biocosmos.identify.quantification.methods import em_draws
-
-CLASSES, WIDTH = 4, 8
-CENTRES = np.random.default_rng(9).normal(size=(CLASSES, WIDTH)) * 1.2
-
-
-def specimens(shares, number, seed, moved=0.0):
-    rng = np.random.default_rng(seed)
-    truth = rng.choice(CLASSES, number, p=shares)
-    return (CENTRES[truth] + rng.normal(size=(number, WIDTH)) + moved).astype(np.float32), truth
-
-
-def posteriors(features):
-    logits = -((features[:, None] - CENTRES) ** 2).sum(2) / 2
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    return p / p.sum(1, keepdims=True)
+from quantified_sample import CLASSES, posteriors, specimens
 
 
 @pytest.fixture(scope="module")
 def validation():
-    features, truth = specimens(np.full(CLASSES, 0.25), 400, 0)
+    features, truth = specimens(400, 0, shares=np.full(CLASSES, 0.25))
     novelty = np.random.default_rng(1).normal(size=400)
     return Validation(posteriors(features), truth, np.full(CLASSES, 0.25), features, novelty)
 
 
 def test_each_sample_has_its_shares_and_a_shifted_one_is_only_counted(validation):
     shares = {"a": [0.7, 0.1, 0.1, 0.1], "b": [0.05, 0.05, 0.1, 0.8]}
-    parts = [specimens(each, 200, seed) for seed, each in enumerate(shares.values(), 5)]
-    away = specimens([0.25] * 4, 200, 8, moved=0.8)
+    parts = [specimens(200, seed, shares=each) for seed, each in enumerate(shares.values(), 5)]
+    away = specimens(200, 8, moved=0.8, shares=[0.25] * 4)
     looks = np.concatenate([part[0] for part in (*parts, away)])
     names = np.repeat(["a", "b", "moved"], 200)
     found = by_group(posteriors(looks), names, validation, features=looks)
@@ -56,14 +42,14 @@ def test_each_sample_has_its_shares_and_a_shifted_one_is_only_counted(validation
 
 @pytest.mark.parametrize("method", ["cc", "pcc", "acc", "pacc"])
 def test_the_other_methods_have_intervals_too(validation, method):
-    looks, _ = specimens([0.4, 0.3, 0.2, 0.1], 60, 11)
+    looks, _ = specimens(60, 11, shares=[0.4, 0.3, 0.2, 0.1])
     one = by_group(posteriors(looks), ["s"] * 60, validation, method, features=looks, draws=20).samples[0]
     assert one.method == method and one.values.sum() == pytest.approx(1)
     assert ((one.low <= one.values) & (one.values <= one.high)).all() and (one.high > one.low).any()
 
 
 def test_a_share_of_unknown_taxa_has_an_interval(validation):
-    looks, _ = specimens([0.25] * 4, 300, 12)
+    looks, _ = specimens(300, 12, shares=[0.25] * 4)
     novelty = np.random.default_rng(16).normal(size=300)
     novelty[:90] = 9
     one = by_group(posteriors(looks), ["s"] * 300, validation, features=looks, novelty=novelty).samples[0]
@@ -74,7 +60,7 @@ def test_a_share_of_unknown_taxa_has_an_interval(validation):
 
 
 def test_few_specimens_are_counted_and_what_does_not_fit_is_refused(validation):
-    looks, _ = specimens([0.25] * 4, 5, 14)
+    looks, _ = specimens(5, 14, shares=[0.25] * 4)
     one = by_group(posteriors(looks), ["s"] * 5, validation, features=looks).samples[0]
     assert one.method == "cc" and "too few" in one.why
     with pytest.raises(BiocosmosError, match="do not go with"):
@@ -87,7 +73,7 @@ def test_few_specimens_are_counted_and_what_does_not_fit_is_refused(validation):
 def test_of_many_specimens_em_looks_at_some_and_counting_at_all(validation, monkeypatch, strange):
     grouping = import_module("biocosmos.identify.quantification.by_group")  # the package has a function of this name
     monkeypatch.setattr(grouping, "MOST_ASKED", 50)
-    said = posteriors(specimens([0.4, 0.3, 0.2, 0.1], 300, 17)[0])
+    said = posteriors(specimens(300, 17, shares=[0.4, 0.3, 0.2, 0.1])[0])
     seen = []
 
     def told(method, part, *more, **how):

@@ -13,22 +13,7 @@ from biocosmos.identify.quantification.by_sample import errors, made_communities
 from biocosmos.identify.quantification.few_labels import refitted
 from biocosmos.identify.quantification.names import bootstrapped
 from biocosmos.taxonomy import Taxonomy
-
-CLASSES, WIDTH = 4, 8
-CENTRES = np.random.default_rng(9).normal(size=(CLASSES, WIDTH)) * 1.2
-
-
-def specimens(number, seed, moved=0.0):
-    """Features and truth of classes drawn alike; moved: a shift of all features."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, CLASSES, number)
-    return (CENTRES[truth] + rng.normal(size=(number, WIDTH)) + moved).astype(np.float32), truth
-
-
-def posteriors(features):
-    logits = -((features[:, None] - CENTRES) ** 2).sum(2) / 2
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    return p / p.sum(1, keepdims=True)
+from quantified_sample import CLASSES, posteriors, specimens
 
 
 @pytest.fixture(scope="module")

@@ -112,9 +112,8 @@ class PlacedIdentifier(Identifier):
         hits = self.nearest(predictions, device)
         found = self.where(predictions.ids)
         # the plain one is asked about the whole block, as where there is no prior: its last bits depend on how many come together
-        plain = self.plain.rows(predictions, hits, top)
-        elsewhere, said = (plain, None) if self.fences is None else self._fenced(self.plain, predictions, hits, found, top)
-        elsewhere = self._with_fences(elsewhere, said)
+        fenced, said = self._fenced(self.plain, predictions, hits, found, top)
+        elsewhere = self._with_fences(fenced, said)
         if self.combined is None:
             return Answered(elsewhere, predictions, hits)
         assert self.placing is not None
@@ -123,6 +122,7 @@ class PlacedIdentifier(Identifier):
         elsewhere = self._with_nulls(elsewhere.take(pa.array(others)))
         if not len(placed):
             return Answered(elsewhere, predictions, hits)
+        plain = fenced if said is None else self.plain.rows(predictions, hits, top)
         asked = predictions if told.all() else predictions.subset(placed)
         table = self._placed(asked, of_rows(hits, placed), found.take(placed), top, plain.take(pa.array(placed)))
         order = np.argsort(np.concatenate([placed, others]), kind="stable")
@@ -186,9 +186,9 @@ class PlacedIdentifier(Identifier):
         return who.rows(said.predictions, hits, top, Bound(said.cut, said.through)), said
 
     def _with_fences(self, table: pa.Table, said: Fenced | None) -> pa.Table:
-        if self.fences is None:
+        if said is None:
             return table
-        texts = [] if said is None else ["; ".join(lines) or None for lines in said.said]
+        texts = ["; ".join(lines) or None for lines in said.said]
         return table.append_column(FENCES, pa.array(texts, pa.string()))
 
     def refuse_seen(self, ids: Ids) -> None:
@@ -232,12 +232,8 @@ def around(
             f"the prior knows none of the {len(names):,} taxa that are named here ({names[0]}; it has {prior.taxa[0]}): train it "
             "on this collection ('biocosmos train place')"
         )
-    found = held.predictions
-    places = where(found.ids).places if len(found) else Places.nowhere(0)
-    shares, by = held_out_shares(prior, found.ids, places, seed)
-    kept = prior.known(places) & ~np.isnan(shares).all(axis=1) if len(found) else np.zeros(0, np.bool_)
     rules = AnswerRules(**plain.settings["rules"])
-    held, places, shares = held.subset(kept), places.take(kept), shares[kept]
+    held, places, shares, by = _judged(held, prior, where, seed)
     if not len(held):
         raise BiocosmosError(
             "no specimen that can be held out has a place that the prior was not fitted on: how much place counts for cannot be "
@@ -258,6 +254,15 @@ def around(
     return replace(made, alone=_alone(plain, placing, where, rules, how)), placing
 
 
+def _judged(held: HeldOut, prior: Prior, where: Where, seed: int) -> tuple[HeldOut, Places, npt.NDArray[np.float64], str]:
+    """Those with a place that a prior which was not fitted on them can judge, where they were found, its shares, and by what."""
+    ids = held.predictions.ids
+    places = where(ids).places if len(ids) else Places.nowhere(0)
+    shares, by = held_out_shares(prior, ids, places, seed)
+    kept = prior.known(places) & ~np.isnan(shares).all(axis=1)
+    return held.subset(kept), places.take(kept), shares[kept], by
+
+
 def _weighed(held: HeldOut, placing: Placing, places: Places, shares: npt.NDArray[np.float64], source: str) -> HeldOut:
     parts, start = [], 0
     for part in held.parts:
@@ -274,12 +279,9 @@ def _alone(plain: Identifier, placing: Placing, where: Where, rules: AnswerRules
         return {}
     found = {}
     for kind, held in plain.namer.held_out_alone(plain.known, how["seed"]).items():
-        ids = held.predictions.ids
-        places = where(ids).places
-        shares, by = held_out_shares(placing.prior, ids, places, how["seed"])
-        kept = placing.prior.known(places) & ~np.isnan(shares).all(axis=1)
+        held, places, shares, by = _judged(held, placing.prior, where, how["seed"])
         try:
-            weighed = _weighed(held.subset(kept), placing, places.take(kept), shares[kept], f"{held.source}, judged by {by}")
+            weighed = _weighed(held, placing, places, shares, f"{held.source}, judged by {by}")
             found[kind] = Identifier.around(plain.namer, weighed, rules=rules, **how)
         except BiocosmosError as error:
             silent = replace(plain.alone[kind], threshold=float("inf"), promise=None)

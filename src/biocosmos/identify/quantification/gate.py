@@ -219,10 +219,9 @@ def energy_share(apart: Float64, first: int, left: Float64, right: Float64) -> f
 
     apart: distances of both sides, the ``first`` rows X; left, right: weights of X and Y, each of sum 1.
     """
-    between = float(left @ apart[:first, first:] @ right)
-    sides = [(apart[:first, :first], left), (apart[first:, first:], right)]
-    within = sum(float(w @ d @ w) / max(1.0 - float(w @ w), 1e-9) for d, w in sides)
-    return max(float((2 * between - within) / (2 * between)), 0.0) if between > 0 else 0.0
+    both = np.zeros((2, 1, len(apart)))
+    both[0, 0, :first], both[1, 0, first:] = left, right
+    return float(_energy_shares(apart, *both)[0])
 
 
 def _weights(classes: Classes, shares: Float64) -> Float64:

@@ -65,7 +65,9 @@ def quantify(
     said = _distributions(posteriors)
     classes = said.shape[1]
     if method == "emq":
-        return _em(said, _prior(prior, classes), close, most_steps)
+        old = _prior(prior, classes)
+        shares, steps, rested = _em(_likely(said, old), np.full((1, len(said)), 1 / len(said)), old, close, most_steps)
+        return Shares(shares[0], "emq", steps, rested)
     counted = said.mean(0) if method in ("pcc", "pacc") else np.bincount(said.argmax(1), minlength=classes) / len(said)
     if method in ("cc", "pcc"):
         return Shares(np.asarray(counted), method)
@@ -138,25 +140,21 @@ def em_draws(
     if taken.ndim != 2 or taken.shape[1] != len(said) or not (taken.sum(1) > 0).all():
         raise BiocosmosError(f"counts of shape {taken.shape} are no samples of {len(said)} specimens")
     taken = taken / taken.sum(1, keepdims=True)
-    shares = np.tile(_prior(prior, said.shape[1]), (len(taken), 1))
-    for _ in range(most_steps):
+    return _em(likely, taken, _prior(prior, said.shape[1]), close, most_steps)[0]
+
+
+def _em(likely: Float64, taken: Float64, prior: Float64, close: float, most_steps: int) -> tuple[Float64, int, bool]:
+    """((B, C) shares, steps, whether they came to rest) of samples of n specimens, taken (B, n) the weight of each, of sum 1.
+
+    w ∝ p q / π, q <- mean w, as two products: q <- q · Lᵀ(t / L q) with L = p / π (n, C).
+    """
+    shares = np.tile(prior, (len(taken), 1))
+    for step in range(1, most_steps + 1):
         moved = shares * ((taken / (shares @ likely.T)) @ likely)
         if np.abs(moved - shares).max() < close:
-            return np.asarray(moved)
+            return moved, step, True
         shares = moved
-    return shares
-
-
-def _em(said: Float64, prior: Float64, close: float, most_steps: int) -> Shares:
-    """w ∝ p q / π, q <- mean w, as two products: q <- q · Lᵀ(1 / L q) / n with L = p / π."""
-    likely = _likely(said, prior)
-    shares = prior
-    for step in range(1, most_steps + 1):
-        moved = shares * (likely.T @ (1 / (likely @ shares))) / len(likely)
-        if np.abs(moved - shares).max() < close:
-            return Shares(moved, "emq", step)
-        shares = moved
-    return Shares(shares, "emq", most_steps, converged=False)
+    return shares, most_steps, False
 
 
 def _likely(said: Float64, prior: Float64) -> Float64:
